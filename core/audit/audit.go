@@ -1,4 +1,4 @@
-// Package audit records what is no change, reads the audit and keeps it small.
+// Package audit records what is not a change, reads the audit and keeps it small.
 //
 //	a := audit.New(audit.Config{Records: r, Write: write})
 //	a.Denied(ctx, "delete", "service", "greet", fault.PermissionDenied)

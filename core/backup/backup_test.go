@@ -492,5 +492,5 @@ func TestABackupHasNoCredentials(t *testing.T) {
 	_, err = whole.Replace(ctx, s.store.Cluster(), s.store.Chain(), whole.Replacement{Force: true, Values: func(yield func(whole.Value, error) bool) {
 		yield(whole.Value{Path: "users/eve"}, nil)
 	}})
-	testkit.WantReason(t, err, fault.StoreRestoring, `"users/eve" is no part of a catalog`)
+	testkit.WantReason(t, err, fault.StoreRestoring, `"users/eve" is not part of a catalog`)
 }

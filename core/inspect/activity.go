@@ -46,7 +46,7 @@ func (i *Inspector) askActivity(ctx context.Context, id, url string) *activity {
 	return &activity{ListLocalActivityResponse: res}
 }
 
-// silent returns why an answer is none of the core with an id, "" if it is.
+// silent returns why an answer is not that of the core with an id, "" if it is.
 func silent(got, id, url string, err error) string {
 	switch {
 	case connect.CodeOf(err) == connect.CodeDeadlineExceeded:

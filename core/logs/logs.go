@@ -116,7 +116,7 @@ type source struct {
 	page     []*ruedov1.LogEntry // not sent yet
 	more     bool
 	gap      string // to be reported
-	answered bool   // once; then its end is no gap
+	answered bool   // once; then its end is not a gap
 	ended    bool   // nothing more can be read
 }
 

@@ -223,7 +223,7 @@ func (m *Members) Promote(ctx context.Context, member string) (*ruedov1.Member, 
 
 // Compact drops old versions of all keys, then defragments one member after the
 // other, the one in this process last, and ends the alarm of a full store. A
-// member that cannot be defragmented is no failure; the result says why.
+// member that cannot be defragmented is not a failure; the result says why.
 func (m *Members) Compact(ctx context.Context) (version int64, done []*ruedov1.CompactedMember, err error) {
 	k, err := m.keeper()
 	if err != nil {

@@ -101,7 +101,7 @@ func (p *Peers) Ask(ctx context.Context, cores map[string]*ruedov1.Core) map[str
 
 // gather asks the other cores, several at the same time, for a second in all. It
 // returns their answers by the ids of the cores. A core whose answer is nil is
-// not among them, which is no failure.
+// not among them, which is not a failure.
 func gather[T any](ctx context.Context, p *Peers, cores map[string]*ruedov1.Core, ask func(ctx context.Context, id, url string) *T) map[string]*T {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -35,7 +35,7 @@ func (p *Principal) Allows(verb Verb, noun Noun, name string) bool {
 	return p.Grants.Allows(verb, noun, name) && (p.Narrow == nil || p.Narrow.Allows(verb, noun, name))
 }
 
-// Sees reports whether the existence of a name is no secret to the principal.
+// Sees reports whether the principal may know that a name exists.
 func (p *Principal) Sees(noun Noun, name string) bool {
 	return p.Grants.Sees(noun, name) && (p.Narrow == nil || p.Narrow.Sees(noun, name))
 }

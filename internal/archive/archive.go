@@ -98,7 +98,7 @@ func (e Entry) Module() (digest string, ok bool) {
 func ModuleEntry(digest string, wasm []byte) Entry { return Entry{modules + digest, wasm} }
 
 // Key returns the key of a value in a cluster; false for a module, and for a
-// path that is no key of the catalog.
+// path that is not a key of the catalog.
 func (e Entry) Key(space keys.Space) (keys.Key, bool) {
 	k, ok := space.Parse(string(space) + e.Path)
 	switch k.Kind {

@@ -158,7 +158,7 @@ func TestOnlyACatalogIsWritten(t *testing.T) {
 
 func TestOtherFilesAreNoArchives(t *testing.T) {
 	for _, content := range []string{"", "hello", "\x28\xb5\x2f\xfd", strings.Repeat("\x00", 4096)} {
-		if _, _, err := archive.Verify(strings.NewReader(content), archive.Limits{}); !errors.Is(err, fault.BackupInvalid) || !strings.Contains(err.Error(), "no backup of Ruedo") {
+		if _, _, err := archive.Verify(strings.NewReader(content), archive.Limits{}); !errors.Is(err, fault.BackupInvalid) || !strings.Contains(err.Error(), "not a backup of Ruedo") {
 			t.Errorf("%q: %v", content, err)
 		}
 	}

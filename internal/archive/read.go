@@ -81,7 +81,7 @@ func (a *Reader) Summary() Summary {
 func (a *Reader) begin() error {
 	h, err := a.tar.Next()
 	if err != nil || h.Name != headerName || h.Size > maxJSON || json.NewDecoder(a.tar).Decode(&a.header) != nil || a.header.Format == 0 {
-		return invalid(err, "it is no backup of Ruedo").WithFix("name a file that a backup has written")
+		return invalid(err, "it is not a backup of Ruedo").WithFix("name a file that a backup has written")
 	}
 	if a.header.Format != Format {
 		return invalid(nil, "it has format %d, this ruedo knows %d", a.header.Format, Format).WithFix("use a newer ruedo")

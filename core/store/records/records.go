@@ -147,7 +147,7 @@ func (r *Records) search(ctx context.Context, h head, meets func(*ruedov1.AuditR
 // present is the condition of search that every record meets.
 func present(*ruedov1.AuditRecord) bool { return true }
 
-// Write writes what is no change, at most [chain.MaxNotes] notes.
+// Write writes what is not a change, at most [chain.MaxNotes] notes.
 func (r *Records) Write(ctx context.Context, notes chain.Notes) error {
 	return r.cluster.Do(ctx, "write the audit", func(ctx context.Context) error {
 		_, err := r.guard.Commit(ctx, notes, nil, nil, nil)

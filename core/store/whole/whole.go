@@ -340,7 +340,7 @@ func (w *writer) put(ctx context.Context, v Value) error {
 		ok = false
 	}
 	if !ok {
-		return fault.New(fault.Integrity, "%s is no part of a catalog", keys.Quote(v.Path))
+		return fault.New(fault.Integrity, "%s is not part of a catalog", keys.Quote(v.Path))
 	}
 	if len(w.ops) == maxOps || w.bytes+len(v.Value) > maxBytes {
 		if err := w.flush(ctx); err != nil {

@@ -209,7 +209,7 @@ func (b *Bundle) unpack() (err error) {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil && files == 0:
-			return b.invalid("it is no directory, no tar and no file of documents").WithFix("name a directory or a file that an export has written")
+			return b.invalid("it is neither a directory nor a tar nor a file of documents").WithFix("name a directory or a file that an export has written")
 		case err != nil:
 			return b.cut(files)
 		case h.Typeflag == tar.TypeDir:

@@ -106,7 +106,7 @@ func parse(words []string) (kinds []ruedov1.EventKind, err error) {
 }
 
 // follow prints events as they happen, until the user interrupts it, if that is
-// asked for. A core that does not answer for a while is no end.
+// asked for. A core that does not answer for a while does not end it.
 func follow(s *session.Session, a arguments) (bool, error) {
 	if !a.Watch {
 		return false, nil

@@ -54,6 +54,9 @@ func (x *exchange) stream(head []byte, body io.Reader) error {
 			if _, err := to.Write(buf[:n]); err != nil {
 				return err
 			}
+			if err == io.EOF {
+				return nil // the last bytes leave with the end of the answer
+			}
 			if err := flush(); err != nil {
 				return err
 			}

@@ -436,6 +436,9 @@ func (l *Lane) handle(f *runnerv1.RunnerFrame) {
 	case *runnerv1.RunnerFrame_Executed, *runnerv1.RunnerFrame_ExecutedDetached,
 		*runnerv1.RunnerFrame_Prepared, *runnerv1.RunnerFrame_Failure, *runnerv1.RunnerFrame_Logs:
 		if c := l.pending.Take(f.Id); c != nil {
+			if c.stream != nil {
+				c.stream.Answered(f.GetExecuted().GetStreamed())
+			}
 			c.frame = f
 			c.answer <- struct{}{}
 		}

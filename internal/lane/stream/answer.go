@@ -124,22 +124,31 @@ func (c *Call) follow(from *connect.ClientStream[runnerv1.PushAnswerRequest]) *a
 	return a
 }
 
-// finish says that the runner has answered the call, so that nothing follows on the
-// lane, and waits until the caller has what came.
-func (c *Call) finish(whole bool) {
+// Answered says that the runner has answered the call, so that nothing follows on the
+// lane. If streamed, what came there is the whole answer.
+func (c *Call) Answered(streamed bool) {
 	c.mu.Lock()
-	a := c.begins
-	waits := a != nil && a.pieces > 0 && a.next == nil
-	if waits {
-		a.over, a.whole = true, whole && c.ctx.Err() == nil
+	defer c.mu.Unlock()
+	if a := c.begins; a != nil && a.pieces > 0 && a.next == nil && !a.over {
+		a.over, a.whole = true, streamed && c.ctx.Err() == nil
 		a.signal()
 	}
+}
+
+// finish waits until the caller has what came on the lane, if nothing follows.
+func (c *Call) finish(streamed bool) {
+	c.Answered(streamed)
+	c.mu.Lock()
+	a := c.begins
+	waits := a != nil && a.pieces > 0 && a.over
 	c.mu.Unlock()
 	if waits {
 		<-a.responded
 	}
 }
 
+// Read returns the end with the last bytes if both came on the lane: they need not leave
+// one by one.
 func (a *answer) Read(p []byte) (int, error) {
 	for len(a.rest) == 0 {
 		switch {
@@ -163,7 +172,12 @@ func (a *answer) Read(p []byte) (int, error) {
 		return 0, a.err
 	}
 	n := copy(p, a.rest)
-	a.rest = a.rest[n:]
+	if a.rest = a.rest[n:]; len(a.rest) == 0 && a.from == nil && a.advance() && a.ended && len(a.rest) == 0 {
+		a.err = io.EOF
+	}
+	if a.err == io.EOF {
+		return n, io.EOF
+	}
 	return n, nil
 }
 

@@ -59,3 +59,36 @@ func TestAnAnswerThatBeganElsewhere(t *testing.T) {
 		c.End()
 	}
 }
+
+// The end comes with the last bytes if both came on the lane, so that nobody sends them
+// one by one.
+func TestTheEndComesWithTheLastBytes(t *testing.T) {
+	type read struct {
+		n   int
+		err error
+	}
+	reads, more := make(chan read), make(chan struct{})
+	c, _ := NewCall(t.Context(), &executor.Exchange{Respond: func(_ []byte, body io.Reader) {
+		for buf := make([]byte, 10); ; <-more {
+			n, err := body.Read(buf)
+			reads <- read{n, err}
+			if err != nil {
+				return
+			}
+		}
+	}})
+	defer c.End()
+	c.Take(&runnerv1.AnswerPiece{Data: []byte("first")}, func() {})
+	if r := <-reads; r != (read{5, nil}) {
+		t.Errorf("got %+v", r)
+	}
+	c.Take(&runnerv1.AnswerPiece{Data: []byte("last")}, func() {})
+	c.Answered(true)
+	more <- struct{}{}
+	if r := <-reads; r != (read{4, io.EOF}) {
+		t.Errorf("got %+v", r)
+	}
+	if err := c.Check(true); err != nil {
+		t.Error(err)
+	}
+}

@@ -36,6 +36,9 @@ func WithDeadline(ctx context.Context, at time.Time, cause error) *Deadline {
 // ends, and a time at which it ends as well without the channel being closed. A zero time
 // means that there is none. A Deadline of a Deadline has no timer either.
 func Waits(ctx context.Context) (<-chan struct{}, time.Time) {
+	if s, ok := ctx.(*streaming); ok {
+		return Waits(s.Context)
+	}
 	d, ok := ctx.(*Deadline)
 	if !ok || d.timed.Load() != nil {
 		return ctx.Done(), time.Time{}

@@ -39,9 +39,22 @@ const MaxInformational = abi.MaxInformational
 
 type exchangeKey struct{}
 
+// streaming is the context of a call that can stream. [Waits] knows it.
+type streaming struct {
+	context.Context
+	exchange *Exchange
+}
+
 // WithExchange returns a context for a call that can stream.
 func WithExchange(ctx context.Context, x *Exchange) context.Context {
-	return context.WithValue(ctx, exchangeKey{}, x)
+	return &streaming{ctx, x}
+}
+
+func (s *streaming) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return s.exchange
+	}
+	return s.Context.Value(key)
 }
 
 // ExchangeOf returns the exchange of a call, or nil if neither its body nor its

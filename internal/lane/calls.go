@@ -26,9 +26,10 @@ type call struct {
 	stream *stream.Call // nil unless the call is of kind http
 	// req and ctx are those of an Execute; req is nil otherwise. They are read
 	// only while the call is pending, when its caller still waits.
-	req  *runnerv1.ExecuteRequest
-	ctx  context.Context
-	late bool // the deadline is over; set before answer
+	req *runnerv1.ExecuteRequest
+	ctx context.Context
+	// Set before answer: the deadline is over, or what streams in the call broke.
+	late, broke bool
 }
 
 func newCall() any { return &call{answer: make(chan struct{}, 1)} }

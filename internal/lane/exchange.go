@@ -21,6 +21,9 @@ func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body,
 	frame.Id = l.ids.Add(1)
 	c := l.calls.Get().(*call)
 	c.body, c.req, c.ctx, c.stream = b, req, ctx, s
+	if s != nil {
+		s.ID = frame.Id
+	}
 	done, at := executor.Waits(ctx)
 	if !l.pending.Put(frame.Id, c, at) {
 		l.release(c)
@@ -44,15 +47,26 @@ func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body,
 		}
 		<-c.answer
 	}
-	res, got, late := c.frame, c.push.take(), c.late
+	res, got, late, broke := c.frame, c.push.take(), c.late, c.broke
 	l.release(c)
-	if late {
+	switch {
+	case late:
 		return nil, pushed{}, l.cancel(frame.Id, context.DeadlineExceeded)
+	case broke:
+		return nil, pushed{}, l.cancel(frame.Id, context.Canceled)
 	}
 	if res == nil {
 		return nil, pushed{}, l.lost(!l.out.MayHaveBeenSent(seq))
 	}
 	return res, got, nil
+}
+
+// Break ends the wait for the answer to a call; see [stream.Breaker].
+func (l *Lane) Break(id uint64) {
+	if c := l.pending.Take(id); c != nil {
+		c.broke = true
+		c.answer <- struct{}{}
+	}
 }
 
 // cancel tells the runner that nobody waits for a call any more, and returns why.

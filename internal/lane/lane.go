@@ -287,7 +287,7 @@ func (l *Lane) executeHTTP(ctx context.Context, f *executeFrame, b *body, req *r
 	if x == nil {
 		x = &executor.Exchange{}
 	}
-	s, ctx := stream.NewCall(ctx, x)
+	s := stream.NewCall(ctx, x, l)
 	defer s.End()
 	f.request.Head, f.execute.Streams, f.execute.AnswerRoom = req.Head, s.Streams(), uint32(s.Room())
 	frame, got, err := l.exchange(ctx, &f.frame, b, req, s)
@@ -485,6 +485,6 @@ func (l *Lane) release(c *call) {
 		c.push.end()
 	}
 	c.frame, c.push, c.body, c.stream, c.req, c.ctx = nil, nil, nil, nil, nil, nil
-	c.late = false
+	c.late, c.broke = false, false
 	l.calls.Put(c)
 }

@@ -41,6 +41,7 @@ type answer struct {
 // onLane returns the answer that begins on the lane. The caller holds c.mu.
 func (c *Call) onLane() *answer {
 	if c.begins == nil {
+		c.streaming()
 		c.begins = &answer{call: c, room: c.Room(), changed: make(chan struct{}, 1), responded: make(chan struct{})}
 	}
 	return c.begins
@@ -67,16 +68,19 @@ func (a *answer) signal() {
 func (c *Call) Take(p *runnerv1.AnswerPiece, left func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.over {
+		return
+	}
 	a := c.onLane()
 	size, first := len(p.GetHead())+len(p.GetData()), a.pieces == 0
 	switch {
-	case c.over || a.over:
+	case a.over:
 		return
 	case size > a.room || a.room == 0,
 		first && c.answer.began,
 		!first && (len(p.GetData()) == 0 || len(p.GetHead()) > 0),
 		a.next != nil && a.pieces >= a.after:
-		c.end(broken(errNotOnLane, "answer"))
+		c.fail(broken(errNotOnLane, "answer"))
 		return
 	}
 	a.room -= size
@@ -99,7 +103,7 @@ func (c *Call) Take(p *runnerv1.AnswerPiece, left func()) {
 func (c *Call) respond(a *answer, head []byte, left func()) {
 	defer close(a.responded)
 	if err := panics.Try(func() error { c.x.Respond(head, a); return nil }); err != nil {
-		c.end(broken(err, "answer"))
+		c.fail(broken(err, "answer"))
 		return
 	}
 	c.mu.Lock()

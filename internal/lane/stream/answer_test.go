@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"context"
 	"errors"
 	"io"
 	"strings"
@@ -11,6 +10,11 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
+
+// breaks counts how often a call was broken off.
+type breaks int
+
+func (b *breaks) Break(uint64) { *b++ }
 
 // A runner that sends what must not come on the lane loses the call. The caller does not
 // take what came before for all of the answer.
@@ -25,15 +29,16 @@ func TestWhatMustNotComeOnTheLane(t *testing.T) {
 		"nothing":          {head, nil},
 	} {
 		ended := make(chan error, 1)
-		c, ctx := NewCall(t.Context(), &executor.Exchange{Respond: func(_ []byte, body io.Reader) {
+		broke := new(breaks)
+		c := NewCall(t.Context(), &executor.Exchange{Respond: func(_ []byte, body io.Reader) {
 			_, err := io.Copy(io.Discard, body)
 			ended <- err
-		}})
+		}}, broke)
 		for _, p := range pieces {
 			c.Take(p, func() { t.Errorf("%s: the caller wants the rest", name) })
 		}
-		if e := fault.FromError(context.Cause(ctx)); ctx.Err() == nil || e.Reason != fault.StreamBroken {
-			t.Errorf("%s: the call goes on: %v", name, e)
+		if *broke != 1 {
+			t.Errorf("%s: the call goes on", name)
 		}
 		if err := c.Check(true); !errors.Is(err, fault.StreamBroken) {
 			t.Errorf("%s: the call ends with %v", name, err)
@@ -47,13 +52,12 @@ func TestWhatMustNotComeOnTheLane(t *testing.T) {
 
 // An answer comes one way: what begins on a stream of its own does not go on on the lane.
 func TestAnAnswerThatBeganElsewhere(t *testing.T) {
-	for name, c := range map[string]*Call{
-		"on a stream":       {x: &executor.Exchange{}, answer: side{began: true}},
-		"nobody asked here": {x: &executor.Exchange{}},
-	} {
-		c.ctx, c.end = context.WithCancelCause(t.Context())
+	for name, respond := range map[string]func([]byte, io.Reader){"on a stream": func([]byte, io.Reader) {}, "nowhere": nil} {
+		broke := new(breaks)
+		c := NewCall(t.Context(), &executor.Exchange{Respond: respond}, broke)
+		c.answer.began = respond != nil
 		c.Take(&runnerv1.AnswerPiece{Head: []byte("head")}, func() {})
-		if !errors.Is(context.Cause(c.ctx), fault.StreamBroken) {
+		if *broke != 1 || !errors.Is(c.Failed(errors.New("canceled")), fault.StreamBroken) {
 			t.Errorf("%s: the call goes on", name)
 		}
 		c.End()
@@ -68,7 +72,7 @@ func TestTheEndComesWithTheLastBytes(t *testing.T) {
 		err error
 	}
 	reads, more := make(chan read), make(chan struct{})
-	c, _ := NewCall(t.Context(), &executor.Exchange{Respond: func(_ []byte, body io.Reader) {
+	c := NewCall(t.Context(), &executor.Exchange{Respond: func(_ []byte, body io.Reader) {
 		for buf := make([]byte, 10); ; <-more {
 			n, err := body.Read(buf)
 			reads <- read{n, err}
@@ -76,7 +80,7 @@ func TestTheEndComesWithTheLastBytes(t *testing.T) {
 				return
 			}
 		}
-	}})
+	}}, new(breaks))
 	defer c.End()
 	c.Take(&runnerv1.AnswerPiece{Data: []byte("first")}, func() {})
 	if r := <-reads; r != (read{5, nil}) {

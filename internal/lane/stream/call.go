@@ -19,8 +19,16 @@ import (
 // Call is the core's end of what streams in one call. Its methods can be called
 // from many goroutines.
 type Call struct {
-	x   *executor.Exchange
-	ctx context.Context // of the call
+	// ID is the call's number on its lane. It is set before anything of the call is asked
+	// for.
+	ID uint64
+
+	x     *executor.Exchange
+	outer context.Context // of the call
+	lane  Breaker
+	// A context within that of the call, and what ends it. They are made when something
+	// streams: most calls need none.
+	ctx context.Context
 	end context.CancelCauseFunc
 
 	mu           sync.Mutex
@@ -40,12 +48,29 @@ type side struct {
 	interrupt func() // what the handler waits for; nil if there is none
 }
 
-// NewCall returns the core's end for a call, and the context that the call waits
-// with: it ends when a stream breaks. The caller must call End.
-func NewCall(ctx context.Context, x *executor.Exchange) (*Call, context.Context) {
-	c := &Call{x: x}
-	c.ctx, c.end = context.WithCancelCause(ctx)
-	return c, c.ctx
+// Breaker ends calls on a lane.
+type Breaker interface {
+	// Break ends the wait for the answer to a call. It does nothing if that has come.
+	Break(id uint64)
+}
+
+// NewCall returns the core's end for a call. When a stream breaks, it breaks the call on
+// its lane. The caller must call End.
+func NewCall(ctx context.Context, x *executor.Exchange, lane Breaker) *Call {
+	return &Call{outer: ctx, x: x, lane: lane}
+}
+
+// streaming makes the context for what streams. The caller holds c.mu.
+func (c *Call) streaming() {
+	if c.ctx == nil {
+		c.ctx, c.end = context.WithCancelCause(c.outer)
+	}
+}
+
+// fail ends the call because a stream broke.
+func (c *Call) fail(err error) {
+	c.end(err)
+	c.lane.Break(c.ID)
 }
 
 // Room is how many bytes of the answer can come on the lane.
@@ -77,7 +102,9 @@ func (c *Call) End() {
 		_ = c.x.Body.Close() // nobody reads it any more
 	}
 	c.handlers.Wait()
-	c.end(nil)
+	if c.end != nil {
+		c.end(nil)
+	}
 }
 
 // begin begins a direction. It reports false if the call is over, or if the
@@ -88,6 +115,7 @@ func (c *Call) begin(s *side, interrupt func()) bool {
 	if c.over || s.began {
 		return false
 	}
+	c.streaming()
 	s.began, s.interrupt = true, interrupt
 	c.handlers.Add(1)
 	return true
@@ -218,7 +246,7 @@ func (c *Call) answerEnded(rc *http.ResponseController, a *answer) error {
 		_ = rc.SetReadDeadline(past) // what is left is not waited for
 		return faultrpc.ToConnect(errLeft)
 	case a.broke:
-		c.end(a.err)
+		c.fail(a.err)
 		return faultrpc.ToConnect(a.err)
 	}
 	return nil
@@ -248,11 +276,13 @@ func (c *Call) inform(from *connect.ClientStream[runnerv1.PushAnswerRequest]) (m
 // what carries the streams broke, that is why.
 func (c *Call) Failed(err error) error {
 	c.finish(false)
-	if e, ok := errors.AsType[*fault.Error](context.Cause(c.ctx)); ok && e.Reason == fault.StreamBroken {
-		return e
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ctx != nil {
+		if e, ok := errors.AsType[*fault.Error](context.Cause(c.ctx)); ok && e.Reason == fault.StreamBroken {
+			return e
+		}
+	}
 	e := fault.FromError(err)
 	switch {
 	case c.left && e.Reason == fault.StreamBroken: // which is how the runner saw it

@@ -67,13 +67,13 @@ func FuzzPieces(f *testing.F) {
 		var got []byte
 		var end error
 		informed, answered := 0, false
-		c, _ := NewCall(t.Context(), &executor.Exchange{
+		c := NewCall(t.Context(), &executor.Exchange{
 			Inform: func([]byte) { informed++ },
 			Respond: func(_ []byte, body io.Reader) {
 				answered = true
 				got, end = io.ReadAll(body)
 			},
-		})
+		}, new(breaks))
 		h := connect.NewClientStreamHandler("/p", func(_ context.Context, s *connect.ClientStream[runnerv1.PushAnswerRequest]) (*connect.Response[runnerv1.PushAnswerResponse], error) {
 			if !s.Receive() {
 				return nil, errors.Join(s.Err(), errors.New("no message"))

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -94,5 +95,17 @@ func TestTheEndComesWithTheLastBytes(t *testing.T) {
 	}
 	if err := c.Check(true); err != nil {
 		t.Error(err)
+	}
+}
+
+// A caller who leaves when the answer is almost there has left: nothing broke.
+func TestACallerWhoLeavesAtTheEnd(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	c := NewCall(ctx, &executor.Exchange{Respond: func(_ []byte, body io.Reader) { _, _ = io.Copy(io.Discard, body) }}, new(breaks))
+	defer c.End()
+	c.Take(&runnerv1.AnswerPiece{Data: []byte("some")}, func() {})
+	leave()
+	if err := c.Check(true); !errors.Is(err, fault.Canceled) {
+		t.Errorf("the call ends with %v", err)
 	}
 }

@@ -306,5 +306,8 @@ func (c *Call) Check(streamed bool) error {
 	if streamed == c.answered && streamed == (c.read || c.left) {
 		return nil
 	}
+	if gone := c.outer.Err(); gone != nil {
+		return fault.FromError(gone) // nobody read it to its end
+	}
 	return broken(errNoEnd, "answer")
 }

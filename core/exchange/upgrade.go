@@ -59,8 +59,8 @@ func (c *connection) Read(p []byte) (int, error) {
 // Close ends a Read in flight.
 func (c *connection) Close() error {
 	c.none()
-	if c.conn != nil {
-		return c.conn.SetReadDeadline(time.Unix(1, 0))
+	if conn := c.hijacked(); conn != nil {
+		return conn.SetReadDeadline(time.Unix(1, 0))
 	}
 	return nil
 }
@@ -72,12 +72,16 @@ func (c *connection) none() {
 	}
 }
 
-// settle says what Read reads.
+// settle says what Read reads, if that is not settled. A connection after a switch that
+// comes too late is not read, but has to be closed like any other.
 func (c *connection) settle(conn net.Conn, from io.Reader) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if conn != nil {
+		c.conn = conn
+	}
 	if !c.set {
-		c.set, c.conn, c.from = true, conn, from
+		c.set, c.from = true, from
 		close(c.ready)
 	}
 }

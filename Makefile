@@ -85,7 +85,7 @@ e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etc
 
 .PHONY: conformance
 conformance: build ## Run the Connect conformance suite against a service in a module, over real processes
-	cd internal/conformance && $(GO) vet ./... && RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -vet=off -count=1 -timeout 8m -v .
+	cd internal/conformance && $(GO) vet $(LAVISH) -trimpath ./... && RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test $(LAVISH) -trimpath -vet=off -count=1 -timeout 8m -v .
 
 FAULTS ?= 10m
 RUN ?= ^(TestFaults|TestWritesAreLinearizable|TestKillsDuringPublishes)$$
@@ -95,7 +95,7 @@ faults: build ## Torment three cores and three runners with random faults for FA
 
 .PHONY: newcomer
 newcomer: build ## Write services outside of the repository as the docs say: test, publish, call, break and mend them
-	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -trimpath -count=1 -timeout 8m -tags e2e -run '^TestNewcomer$$' ./internal/e2e
+	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test $(LAVISH) -trimpath -count=1 -timeout 8m -tags e2e -run '^TestNewcomer$$' ./internal/e2e
 
 PORT_FUZZ ?= 30s
 .PHONY: hostile

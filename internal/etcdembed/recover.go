@@ -38,17 +38,16 @@ func Recover(ctx context.Context, cfg Config) (*Recovered, error) {
 		return nil, err
 	}
 	r := &Recovered{}
-	own := uint64(s.running.Load().etcd.Server.MemberID())
-	for _, m := range s.dir.Members {
-		if m.ID != own {
-			r.Gone = append(r.Gone, m)
-		}
-	}
 	op, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	got, err := s.client.Get(op, "\x00", clientv3.WithCountOnly())
 	if err == nil {
 		r.Revision = got.Header.Revision
+		for _, m := range s.dir.Members {
+			if m.ID != got.Header.MemberId {
+				r.Gone = append(r.Gone, m)
+			}
+		}
 	} else {
 		err = fault.Wrap(err, fault.StoreUnavailable, "the store does not answer after its recovery: %v", err)
 	}

@@ -91,7 +91,10 @@ func (us *Users) CreateRole(ctx context.Context, r *ruedov1.Role) (*ruedov1.Role
 		if err := v.Fault(keys.KindRole, name); err != nil {
 			return b, err
 		}
-		if _, ok := access.FindBuiltIn(name); ok || v.Roles[name] != nil {
+		if _, ok := access.FindBuiltIn(name); ok {
+			return b, fault.New(fault.AlreadyExists, "the role %s exists: it is built in", name).With("role", name).WithFix("choose another name")
+		}
+		if v.Roles[name] != nil {
 			return b, fault.New(fault.AlreadyExists, "the role %s exists", name).With("role", name).WithFix("update the role, or choose another name")
 		}
 		set, err := access.ParseAll(r.GetGrants())

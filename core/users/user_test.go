@@ -191,7 +191,7 @@ func TestRoles(t *testing.T) {
 		says string
 	}{
 		"create one that exists":      {func() error { _, err := h.CreateRole(root, &ruedov1.Role{Name: "team-a"}); return err }, fault.AlreadyExists, "team-a exists"},
-		"create one that is built in": {func() error { _, err := h.CreateRole(root, &ruedov1.Role{Name: "admin"}); return err }, fault.AlreadyExists, "admin exists"},
+		"create one that is built in": {func() error { _, err := h.CreateRole(root, &ruedov1.Role{Name: "admin"}); return err }, fault.AlreadyExists, "admin exists: it is built in"},
 		"with a grant that exceeds": {func() error {
 			_, err := h.CreateRole(writer, &ruedov1.Role{Name: "new", Grants: []string{"call service *"}})
 			return err
@@ -199,7 +199,7 @@ func TestRoles(t *testing.T) {
 		"with one that does not parse": {func() error {
 			_, err := h.CreateRole(writer, &ruedov1.Role{Name: "new", Grants: []string{"call"}})
 			return err
-		}, fault.GrantInvalid, "1 words"},
+		}, fault.GrantInvalid, "three words"},
 		"update one with a grant that exceeds": {func() error {
 			_, err := h.UpdateRole(writer, &ruedov1.Role{Name: "team-a", Grants: []string{"call service team-a-*", "write service team-a-*"}})
 			return err

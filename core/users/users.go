@@ -34,6 +34,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core/mirror"
@@ -150,13 +151,22 @@ func (us *Users) given(ctx context.Context, noun access.Noun, name, whom string,
 	return nil
 }
 
+// days writes a duration in days, as people ask for it, if it is one of whole days.
+func days(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d%day != 0 {
+		return d.String()
+	}
+	return strconv.FormatInt(int64(d/day), 10) + "d"
+}
+
 // lifetime returns how long something lives.
 func lifetime(asked, otherwise, limit time.Duration) (time.Duration, error) {
 	switch d := cmp.Or(asked, otherwise); {
 	case d < 0:
 		return 0, fault.New(fault.RequestInvalid, "a lifetime of %s is over already", d).WithFix("ask for a time from now")
 	case d > limit:
-		return 0, fault.New(fault.RequestInvalid, "a lifetime of %s is longer than the limit of %s", d, limit).With("limit", limit, "actual", d).WithFix("ask for less")
+		return 0, fault.New(fault.RequestInvalid, "a lifetime of %s is longer than the limit of %s", days(d), days(limit)).With("limit", limit, "actual", d).WithFix("ask for less")
 	default:
 		return d, nil
 	}

@@ -79,7 +79,7 @@ var Everything = Grant{AnyVerb, AnyNoun, star}
 func Parse(text string) (Grant, error) {
 	words := strings.Fields(text)
 	if len(words) != 3 {
-		return Grant{}, invalid(text, "it has %d words", len(words)).WithFix("write a verb, a noun and a pattern, for example 'call service team-a-*'")
+		return Grant{}, invalid(text, "it does not have three words").WithFix("write a verb, a noun and a pattern, for example 'call service team-a-*'")
 	}
 	verb, ok := verbOf(words[0])
 	if !ok {

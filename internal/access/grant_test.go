@@ -22,9 +22,9 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"":                        "it has 0 words",
-		"call service":            "it has 2 words",
-		"call service greet now":  "it has 4 words",
+		"":                        "it does not have three words",
+		"call service":            "it does not have three words",
+		"call service greet now":  "it does not have three words",
 		"invoke service greet":    `"invoke" is not a verb`,
 		"call services greet":     `"services" is not a noun`,
 		"call user ada":           "nobody can call a user",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/limits"
@@ -129,6 +130,9 @@ func (s *Session) explain(err error) *fault.Error {
 // logIn says what to do about a request that shows nothing good.
 func (s *Session) logIn() string {
 	switch {
+	case s.cred == nil && s.Settings != nil && s.Settings.Profile != nil && s.Settings.Profile.Replaced != "":
+		p := s.Settings.Profile
+		return p.Replaced + " takes precedence over the login of profile " + p.Name + ": leave it out, or set " + settings.EnvToken
 	case s.cred == nil:
 		return "log in: ruedo login"
 	case s.cred.Profile != "":

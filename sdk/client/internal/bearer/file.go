@@ -81,5 +81,5 @@ func (f *file) unreadable(err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
-	return fault.Wrap(err, fault.ConfigInvalid, "the token in %s cannot be read: %s", f.path, err)
+	return fault.Wrap(err, fault.ConfigInvalid, "the token in %s cannot be read: %s", f.path, err).WithFix("write one into it, or name another file")
 }

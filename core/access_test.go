@@ -283,7 +283,12 @@ func (d *door) hidesTeamB(t *testing.T, ada string) {
 	if there := invoke("team-b-x"); there != invoke("team-b-z") || there != invoke("team-a-z") || there.status != http.StatusNotFound {
 		t.Errorf("Invoke: %+v", there)
 	}
-	if there, gone := d.ask(t, "GET", "/b/", "", ada, ""), d.ask(t, "GET", "/c/", "", ada, ""); there != gone || there.status != http.StatusNotFound {
+	at := func(path string) answer {
+		a := d.ask(t, "GET", path, "", ada, "")
+		a.body = strings.ReplaceAll(a.body, path, "PATH")
+		return a
+	}
+	if there, gone := at("/b/"), at("/c/"); there != gone || there.status != http.StatusNotFound {
 		t.Errorf("a route:\n%+v\n%+v", there, gone)
 	}
 

@@ -170,7 +170,7 @@ func (a *Auth) Identify(r *http.Request, via, from string) (*access.Principal, *
 	return a.other(r.Context(), via, from, text)
 }
 
-// other returns who a request is of whose token is not a good one of a user.
+// other returns who a request is of that shows no valid token of a user.
 func (a *Auth) other(ctx context.Context, via, from, text string) (*access.Principal, *fault.Error) {
 	if token.IsCore(text) {
 		id, err := token.VerifyCore(a.cfg.Key(), text, time.Now())

@@ -21,7 +21,7 @@ type Counter interface {
 }
 
 // Entry is one service, ready to be called. It does not change. What each call needs comes
-// first, once more if it is elsewhere as well: with thousands of services, what a call
+// first, even if it repeats what stands elsewhere: with thousands of services, what a call
 // costs is the memory that it touches.
 type Entry struct {
 	Name   string

@@ -58,7 +58,7 @@ func named(u *url.URL) (t target) {
 
 // onThisHost serves declared routes of hosts that also serve the API.
 func (f *front) onThisHost(w http.ResponseWriter, r *http.Request) {
-	f.byRoute(w, r, target{absent: faultrpc.NotFound}) // as a port answers for unknown paths
+	f.byRoute(w, r, target{absent: port.NotFound})
 }
 
 func (f *front) isDeclared(r *http.Request) bool {

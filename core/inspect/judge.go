@@ -114,7 +114,7 @@ func (f *findings) judgeLeader() {
 		return
 	}
 	if f.core(f.leader.GetCore()).GetError() != "" {
-		f.say(warning, "leader", "wait for its lease to end; then another core leads, if the store has a quorum", "core %s led last, and does not answer", f.leader.GetCore())
+		f.say(warning, "leader", "look at its log and the network; if it was stopped, another core leads when its lease ends", "core %s leads, but does not answer this core", f.leader.GetCore())
 		return
 	}
 	f.say(ok, "leader", "", "core %s leads", f.leader.GetCore())

@@ -58,7 +58,7 @@ func TestEachFindingIsSaid(t *testing.T) {
 		"a silent leader": {func(f *findings) {
 			f.leader = &ruedov1.Leader{Core: "c"}
 			f.silent("c")
-		}, warning, "leader", "core c led last, and does not answer"},
+		}, warning, "leader", "core c leads, but does not answer this core"},
 		"a dead core": {func(f *findings) { f.silent("c") }, warning, "cores", "core c at http://c does not answer: connection refused"},
 		"a core without a URL": {func(f *findings) {
 			f.cores["d"] = &ruedov1.Core{Id: "d", Version: "1"}

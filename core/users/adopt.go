@@ -36,7 +36,7 @@ func (us *Users) Adopt(ctx context.Context, text string) (bool, error) {
 			}
 		}
 		if v.Users[name] != nil {
-			return b, fault.New(fault.AlreadyExists, "the user %s exists and is no administrator, so the token cannot be theirs", name).
+			return b, fault.New(fault.AlreadyExists, "the user %s exists and is not an administrator, so the token cannot be theirs", name).
 				WithFix("make them one, by the socket of a core")
 		}
 		now := time.Now()

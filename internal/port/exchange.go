@@ -109,6 +109,17 @@ func (x *exchange) count(outcome fault.Reason) {
 	}
 }
 
+// NotFound answers a request for a path that nobody serves, and counts it. A client of an
+// RPC gets what net/http says, from which it knows that there is no such procedure.
+func NotFound(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		http.NotFound(w, r)
+		return
+	}
+	Count(r.Context(), fault.NotFound)
+	faultrpc.WriteJSON(w, http.StatusNotFound, fault.New(fault.NotFound, "there is nothing at %s", fault.Cut(r.URL.Path, 256)).WithFix("call a service with POST /call/NAME; one of kind http answers at /svc/NAME/ and its routes"))
+}
+
 // handle runs a handler within the bounds of its route.
 func (x *exchange) handle(h http.Handler, r *http.Request) {
 	if x.route.Stream {

@@ -18,6 +18,8 @@ func Listen(addr string) (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fault.Wrap(err, fault.PortInUse, "the address %s is in use by another process", addr).
 			WithFix("stop that process, or choose another port")
+	case errors.Is(err, syscall.EACCES):
+		return nil, fault.Wrap(err, fault.ConfigInvalid, "this user may not listen on %s", addr).WithFix("choose a port from 1024 on, or give the process the right to use it")
 	}
 	return nil, fault.Wrap(err, fault.ConfigInvalid, "cannot listen on %s: %v", addr, cause(err)).
 		WithFix("use an address of this machine, for example 127.0.0.1")

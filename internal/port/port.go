@@ -65,7 +65,6 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
 	"github.com/ruedo-dev/ruedo/internal/port/budget"
 	"github.com/ruedo-dev/ruedo/internal/port/conns"
@@ -230,7 +229,7 @@ func New(cfg Config) *Server {
 	s.bodies.Limit, s.answers.Limit = cfg.Memory, cfg.Memory
 	s.conns = conns.New(cfg.Connections)
 	s.unknown = &route{count: cfg.Count(""), rule: access.Own()}
-	unknown := s.unknown.handler(s, http.HandlerFunc(faultrpc.NotFound))
+	unknown := s.unknown.handler(s, http.HandlerFunc(NotFound))
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if s.rest.serve(w, r) {
 			return

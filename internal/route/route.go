@@ -101,7 +101,7 @@ func checkHost(host string) error {
 	switch _, err := netip.ParseAddr(strings.Trim(host, "[]")); {
 	case host == "", len(host) <= maxHost && hostPattern.MatchString(host):
 		return nil
-	case strings.HasSuffix(host, ":"):
+	case host == "http:", host == "https:":
 		return invalid("a route has no scheme").WithFix("leave out %s//: the route holds for http and https", host)
 	case strings.ToLower(host) != host:
 		return invalid("the host has to be in lower case").WithFix("write it as %s", strings.ToLower(host))

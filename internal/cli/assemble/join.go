@@ -10,6 +10,7 @@ import (
 	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/hosts"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
@@ -99,7 +100,8 @@ func (j *joined) Join(ctx context.Context, name, url string) (*peers.Membership,
 
 // sealed returns an error if the cluster has logins and this process has no seal key. It
 // is asked before the store is joined: a member that votes and whose core then ends
-// would take the majority away from the others.
+// would take the majority away from the others. Whether the key is the right one is
+// known only when the keyring has been read from the store.
 func (j *joined) sealed(ctx context.Context, core *client.Client) error {
 	hello, err := core.Login.Hello(ctx, &ruedov1.HelloRequest{})
 	if err != nil || !hello.GetLogin() {
@@ -115,8 +117,8 @@ func (j *joined) ask(ctx context.Context, question func(context.Context, *client
 	for _, core := range j.cores {
 		once, cancel := context.WithTimeout(ctx, askTimeout)
 		m, err = question(once, core)
-		if errors.Is(once.Err(), context.DeadlineExceeded) && ctx.Err() == nil {
-			err = fault.Wrap(err, fault.CoreUnreachable, "what listens at %s does not answer within %s", core.URL(), askTimeout).
+		if err != nil && errors.Is(once.Err(), context.DeadlineExceeded) && ctx.Err() == nil {
+			err = fault.Wrap(err, fault.CoreUnreachable, "what listens at %s does not answer within %s", hosts.Shown(core.URL()), askTimeout).
 				WithFix("look at the log of that core, or name another one with --join")
 		}
 		cancel()

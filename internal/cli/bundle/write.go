@@ -78,7 +78,7 @@ func (w *Writer) check(kind shape) error {
 	st, err := os.Stat(w.path)
 	switch {
 	case w.path == "-":
-		return fault.New(fault.Usage, "an export is not written to stdout: it has many files").WithFix("name a directory, or a file that ends in .tar, .tar.zst, .yaml or .json")
+		return fault.New(fault.Usage, "an export cannot be written to stdout, because it has many files").WithFix("name a directory, or a file that ends in .tar, .tar.zst, .yaml or .json")
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:

@@ -51,7 +51,7 @@ func (*Backup) Examples() []string { return []string{"ruedo db backup main.tar.z
 func (c *Backup) Run(s *session.Session) error {
 	switch st, err := os.Stat(c.File); {
 	case c.File == "-":
-		return fault.New(fault.Usage, "a backup is not written to stdout: it is read again and checked").WithFix("ruedo db backup main.tar.zst, and copy that file")
+		return fault.New(fault.Usage, "a backup cannot be written to stdout, because it is read back and checked").WithFix("ruedo db backup main.tar.zst, and copy that file")
 	case err != nil: // creating it says why
 	case st.IsDir():
 		return fault.New(fault.Usage, "%s is a directory", c.File).WithFix("name a file in it: ruedo db backup %s", filepath.Join(c.File, "main.tar.zst"))

@@ -132,7 +132,7 @@ func (s *Session) logIn() string {
 	switch {
 	case s.cred == nil && s.Settings != nil && s.Settings.Profile != nil && s.Settings.Profile.Replaced != "":
 		p := s.Settings.Profile
-		return p.Replaced + " takes precedence over the login of profile " + p.Name + ": leave it out, or set " + settings.EnvToken
+		return p.Replaced + " takes precedence over the login of profile " + p.Name + ": remove that setting, or set " + settings.EnvToken
 	case s.cred == nil:
 		return "log in: ruedo login"
 	case s.cred.Profile != "":

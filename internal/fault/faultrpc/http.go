@@ -70,18 +70,6 @@ func write(w http.ResponseWriter, r *http.Request, err *fault.Error) bool {
 	return true
 }
 
-// NotFound answers a request for a path that nobody serves. Whoever reads it gets an
-// error like any other; a client of an RPC gets what net/http says, from which it knows
-// that there is no such procedure.
-func NotFound(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		http.NotFound(w, r)
-		return
-	}
-	WriteJSON(w, http.StatusNotFound, fault.New(fault.NotFound, "there is nothing at %s", fault.Cut(r.URL.Path, 256)).
-		WithFix("call a service with POST /call/NAME; one of kind http answers at /svc/NAME/ and its routes"))
-}
-
 // WriteJSON answers with a status and an error as a JSON object.
 func WriteJSON(w http.ResponseWriter, status int, err *fault.Error) {
 	WriteCall(w, status, err, Said{})

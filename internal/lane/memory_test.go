@@ -3,6 +3,7 @@ package lane_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -46,50 +47,77 @@ func (n *network) Close() error   { n.once.Do(func() { close(n.closed) }); retur
 func (n *network) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
 
 func (n *network) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	runner, core := net.Pipe()
-	in := newSide(core, &n.down)
+	runner, core := newSides(&n.up, &n.down)
 	select {
-	case n.conns <- in:
-		return newSide(runner, &n.up), nil
+	case n.conns <- core:
+		return runner, nil
 	case <-n.closed:
 	case <-ctx.Done():
 	}
-	in.Close()
+	core.Close()
+	runner.Close()
 	return nil, net.ErrClosed
 }
 
 // cut makes everything vanish that is sent from now on, both ways.
 func (n *network) cut() { n.up.lost.Store(true); n.down.lost.Store(true) }
 
-// side is one side of a connection.
+// side is one side of a connection, each direction of which ends alone, as with TCP.
 type side struct {
 	net.Conn
 	out     *direction
 	packets chan packet // on the way
+	other   *side
+	last    atomic.Bool // the other side sends no more
 	ended   chan struct{}
 	end     sync.Once
 }
 
 type packet struct {
-	data []byte
+	data []byte // nil: the last one
 	due  time.Time
 }
 
-func newSide(c net.Conn, out *direction) *side {
-	s := &side{Conn: c, out: out, packets: make(chan packet, 1000), ended: make(chan struct{})}
-	go s.carry() // until Close
-	return s
+func newSides(up, down *direction) (runner, core *side) {
+	a, b := net.Pipe()
+	runner = &side{Conn: a, out: up, packets: make(chan packet, 1000), ended: make(chan struct{})}
+	core = &side{Conn: b, out: down, packets: make(chan packet, 1000), ended: make(chan struct{})}
+	runner.other, core.other = core, runner
+	go runner.carry() // until Close
+	go core.carry()
+	return runner, core
 }
 
 func (s *side) carry() {
 	for {
 		select {
 		case p := <-s.packets:
-			time.Sleep(time.Until(p.due))
+			if !s.await(p.due) {
+				return
+			}
+			if p.data == nil {
+				s.other.last.Store(true)
+				_ = s.other.SetReadDeadline(time.Unix(1, 0))
+				continue
+			}
 			_, _ = s.Conn.Write(p.data) // fails when an end has closed
 		case <-s.ended:
 			return
 		}
+	}
+}
+
+// await waits for a time, but not beyond Close: a bubble's time ends with its test.
+func (s *side) await(due time.Time) bool {
+	left := time.Until(due)
+	if left <= 0 {
+		return true
+	}
+	select {
+	case <-time.After(left):
+		return true
+	case <-s.ended:
+		return false
 	}
 }
 
@@ -99,12 +127,34 @@ func (s *side) Write(b []byte) (int, error) {
 	}
 	s.out.bytes.Add(int64(len(b)))
 	s.out.writes.Add(1)
-	select {
-	case s.packets <- packet{bytes.Clone(b), time.Now().Add(s.out.delay)}:
-		return len(b), nil
-	case <-s.ended:
-		return 0, net.ErrClosed
+	if err := s.send(bytes.Clone(b)); err != nil {
+		return 0, err
 	}
+	return len(b), nil
+}
+
+func (s *side) send(data []byte) error {
+	select {
+	case s.packets <- packet{data, time.Now().Add(s.out.delay)}:
+		return nil
+	case <-s.ended:
+		return net.ErrClosed
+	}
+}
+
+func (s *side) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	if err != nil && s.last.Load() {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (s *side) CloseWrite() error {
+	if s.out.lost.Load() {
+		return nil
+	}
+	return s.send(nil)
 }
 
 // Close is noticed by the other side unless what this one sends is lost.

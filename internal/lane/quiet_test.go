@@ -86,8 +86,11 @@ func TestAPeerThatIsGoneIsNoticedOnAnIdleLane(t *testing.T) {
 				for _, idle := range []time.Duration{0, 10 * time.Second, pausing, asleep} {
 					synctest.Test(t, func(t *testing.T) {
 						n := newNetwork()
+						// The worst case: what was sent right before the cut arrives after
+						// the other end has looked for it.
+						n.up.delay, n.down.delay = 2*time.Nanosecond, 2*time.Nanosecond
 						_, l, conn := n.attach(t, test.core, test.runner, &fakeRunner{execute: echo})
-						time.Sleep(idle)
+						time.Sleep(idle + time.Nanosecond)
 						if !l.Ready() || conn.Err() != nil {
 							t.Fatalf("lost while it was quiet: %v, %v", l.Err(), conn.Err())
 						}

@@ -89,6 +89,7 @@ func (s *Silence) Watch(done <-chan struct{}, heartbeat, loss time.Duration, bea
 			silent++
 			if n := s.heard.Load(); n != heard {
 				silent, heard = 0, n
+				s.asleep.Store(false) // again: Heard may have run right before it was set
 			}
 			pause := time.Duration(s.pause.Load())
 			if now := s.Owed(); now != owed {

@@ -188,6 +188,23 @@ func TestAnEndIsAsleepAfterTheLossTimeoutOnly(t *testing.T) {
 	})
 }
 
+// A heartbeat can arrive while the watch is taking the end for one that is asleep.
+func TestAnEndThatWasHeardMeanwhileIsNotAsleepForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := two(t, false)
+		time.Sleep(71*time.Second + time.Millisecond) // there was a heartbeat after 71 s
+		synctest.Wait()
+		a.Heard()
+		a.asleep.Store(true) // as the watch would, with what it knew before
+		a.Announced(14 * time.Second)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if !a.Pausing() || a.Asleep() {
+			t.Errorf("1 s after a heartbeat, pausing: %t, asleep: %t", a.Pausing(), a.Asleep())
+		}
+	})
+}
+
 func TestWhatCanBeAnnounced(t *testing.T) {
 	var s Silence
 	for _, pause := range []time.Duration{0, -1, -time.Hour} {

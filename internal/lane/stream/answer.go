@@ -117,13 +117,20 @@ func (c *Call) respond(a *answer, head []byte, left func()) {
 }
 
 // follow hands the stream over on which an answer goes on, and waits until nobody reads
-// it any more.
+// it any more. It returns nil if nothing may follow: the end of the call would wait for a
+// stream that only the runner can end.
 func (c *Call) follow(from *connect.ClientStream[runnerv1.PushAnswerRequest]) *answer {
 	c.mu.Lock()
 	a := c.onLane()
-	a.next, a.after = from, from.Msg().After
-	a.signal()
+	over := a.over
+	if !over {
+		a.next, a.after = from, from.Msg().After
+		a.signal()
+	}
 	c.mu.Unlock()
+	if over {
+		return nil
+	}
 	<-a.responded
 	return a
 }

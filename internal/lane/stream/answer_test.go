@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"connectrpc.com/connect"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
@@ -62,6 +66,41 @@ func TestAnAnswerThatBeganElsewhere(t *testing.T) {
 			t.Errorf("%s: the call goes on", name)
 		}
 		c.End()
+	}
+}
+
+// unhurried is a response whose deadlines nobody needs.
+type unhurried struct{ http.ResponseWriter }
+
+func (unhurried) SetReadDeadline(time.Time) error  { return nil }
+func (unhurried) SetWriteDeadline(time.Time) error { return nil }
+
+// A runner that has said that the answer is whole cannot let it go on: the call would wait
+// for a stream that need not end.
+func TestAnAnswerDoesNotGoOnAfterItsEnd(t *testing.T) {
+	read := make(chan struct{})
+	c := NewCall(t.Context(), &executor.Exchange{Respond: func(_ []byte, body io.Reader) {
+		<-read
+		_, _ = io.Copy(io.Discard, body)
+	}}, new(breaks))
+	defer c.End()
+	c.Take(&runnerv1.AnswerPiece{Data: []byte("some")}, func() {})
+	c.Answered(true)
+	from := new(connect.ClientStream[runnerv1.PushAnswerRequest])
+	from.Msg().After = 1
+	served := make(chan error, 1)
+	go func() { served <- c.ServeAnswer(http.NewResponseController(unhurried{}), from) }()
+	select {
+	case err := <-served:
+		if !errors.Is(err, ErrNoCall) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the core waits for more")
+	}
+	close(read)
+	if err := c.Check(true); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -218,7 +218,11 @@ func (c *Call) ServeAnswer(rc *http.ResponseController, from *connect.ClientStre
 	}
 	defer done()
 	if goesOn {
-		return c.answerEnded(rc, c.follow(from))
+		a := c.follow(from)
+		if a == nil {
+			return ErrNoCall
+		}
+		return c.answerEnded(rc, a)
 	}
 	if more, err := c.inform(from); !more || err != nil {
 		return err

@@ -38,6 +38,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
 	n, err := c.in.do(p[:min(len(p), most)])
 	switch {
 	case err != nil:
@@ -48,8 +50,10 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Write writes p.
+// Write writes p, and nothing that is written at the same time comes in between.
 func (c *conn) Write(p []byte) (n int, err error) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
 	if len(p) > most {
 		return c.Conn.Write(p)
 	}
@@ -96,10 +100,8 @@ type transfer struct {
 	err   error
 }
 
-// do moves some of p.
+// do moves some of p. The caller holds mu.
 func (t *transfer) do(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.p, t.n, t.err = p, 0, nil
 	err := t.wait(t.ready)
 	t.p = nil

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -94,6 +95,41 @@ func TestAConnectionIsReadAndWrittenAsAnyOther(t *testing.T) {
 		if _, err := c.Write(piece); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s: writing after Close ends with %v", network, err)
 		}
+	}
+}
+
+// Writes at the same time do not mix, although none of them fits into the buffers at once.
+func TestAWriteIsOnePiece(t *testing.T) {
+	const size, writers, times = 30 << 10, 4, 40
+	for network, pair := range pairs(t) {
+		c, peer := pair[0], pair[1]
+		_ = c.(interface{ NetConn() net.Conn }).NetConn().(interface{ SetWriteBuffer(int) error }).SetWriteBuffer(1)
+		var writing sync.WaitGroup
+		for i := range writers {
+			writing.Go(func() {
+				piece := bytes.Repeat([]byte{byte(i)}, size+i*4<<10) // the last are longer than what is written shortly
+				for range times {
+					if _, err := c.Write(piece); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		piece := make([]byte, size+writers*4<<10)
+		for range writers * times {
+			if _, err := io.ReadFull(peer, piece[:1]); err != nil {
+				t.Fatal(err)
+			}
+			i := piece[0]
+			n := size + int(i)*4<<10
+			if _, err := io.ReadFull(peer, piece[1:n]); err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Count(piece[:n], []byte{i}) != n {
+				t.Fatalf("%s: another write is in the middle of one", network)
+			}
+		}
+		writing.Wait()
 	}
 }
 

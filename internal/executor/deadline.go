@@ -73,10 +73,17 @@ func (d *Deadline) Done() <-chan struct{} { return d.wait().Done() }
 
 // Err returns why the context has ended.
 func (d *Deadline) Err() error {
-	if d.timed.Load() == nil && !d.stopped.Load() && d.Context.Err() == nil && time.Now().Before(d.at) {
+	t := d.timed.Load()
+	switch gone := d.Context.Err() != nil; {
+	case gone:
+		t = d.wait()
+		<-t.Done() // which is a moment later than the end that Waits is about
+	case t == nil && (d.stopped.Load() || !time.Now().Before(d.at)):
+		t = d.wait()
+	case t == nil:
 		return nil
 	}
-	return d.wait().Err()
+	return t.Err()
 }
 
 // Value returns a value of the caller's context. Package context finds the cause by it.

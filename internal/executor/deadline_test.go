@@ -3,6 +3,7 @@ package executor_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,6 +95,47 @@ func TestAStoppedDeadlineHasEnded(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// Package context tells the contexts of a context that it has ended only after those who
+// wait for it: then a Deadline has ended, too, although its timer does not know it yet.
+func TestADeadlineThatHasATimerEndsWithItsCaller(t *testing.T) {
+	callers := &caller{Context: context.Background(), left: make(chan struct{})}
+	d := executor.WithDeadline(callers, time.Now().Add(time.Hour), nil)
+	defer d.Stop()
+	left, _ := executor.Waits(d)
+	d.Done() // has a timer
+	close(callers.left)
+	<-left
+	if err := d.Err(); err != context.Canceled {
+		t.Errorf("it ends with %v, want %v", err, context.Canceled)
+	}
+}
+
+// caller is a context that tells those of it that it has ended when it is asked.
+type caller struct {
+	context.Context
+	left  chan struct{}
+	tell  func()
+	asked sync.Once
+}
+
+func (c *caller) Done() <-chan struct{} { return c.left }
+
+func (c *caller) Err() error {
+	select {
+	case <-c.left:
+		c.asked.Do(func() { go c.tell() })
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+// AfterFunc is what package context asks for f to be called at the end.
+func (c *caller) AfterFunc(f func()) (stop func() bool) {
+	c.tell = f
+	return func() bool { return false }
 }
 
 // A deadline that nobody waits for has no timer.

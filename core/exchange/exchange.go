@@ -339,10 +339,7 @@ func (x *exchange) finish(res *invoke.Answer, err error) {
 		// net/http takes a body that the port ends for a caller who has gone.
 		err = cmp.Or(x.body.failure(), err)
 	}
-	if e, ok := errors.AsType[*fault.Error](err); ok && e.Reason == fault.StreamBroken {
-		// What the caller sees of it does not say why.
-		x.front.cfg.Logger.Warn("a stream between core and runner broke off", "service", x.service, "call_id", x.id, "reason", e.Reason, "error", e, "cause", e.Err)
-	}
+	x.log(err)
 	hijacked := x.conn.hijacked()
 	switch {
 	case err != nil && !x.began:
@@ -364,6 +361,21 @@ func (x *exchange) finish(res *invoke.Answer, err error) {
 	default:
 		port.Count(x.r.Context(), res.Outcome())
 		x.setTrailers(res)
+	}
+}
+
+// log logs why a call failed whose caller does not see it.
+func (x *exchange) log(err error) {
+	e, ok := errors.AsType[*fault.Error](err)
+	if !ok {
+		return
+	}
+	attrs := []any{"service", x.service, "call_id", x.id, "reason", e.Reason, "error", e, "cause", e.Err}
+	switch {
+	case e.Reason == fault.StreamBroken:
+		x.front.cfg.Logger.Warn("a stream between core and runner broke off", attrs...)
+	case e.Reason == fault.Internal && x.began: // otherwise the answer names the line of the log
+		x.front.cfg.Logger.Error("a call failed after its answer began", attrs...)
 	}
 }
 

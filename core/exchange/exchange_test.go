@@ -3,7 +3,9 @@ package exchange_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/headers"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
@@ -299,5 +303,30 @@ func TestAFailureIsNotAnEnd(t *testing.T) {
 		if res.StatusCode != http.StatusGatewayTimeout || time.Since(began) > 10*time.Second {
 			t.Error(res.Status, got)
 		}
+	})
+}
+
+// The answer does not say it, because it has begun.
+func TestTheLogSaysWhyAnAnswerBrokeOff(t *testing.T) {
+	var log testkit.Log
+	s := newSite(t, options{log: log.Logger(), wrap: func(next executor.Executor) executor.Executor {
+		return executor.Func(func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+			_, err := next.Execute(ctx, req)
+			return nil, cmp.Or(err, error(fault.Wrap(errors.New("what it was"), fault.Internal, "internal error")))
+		})
+	}})
+	s.clients(t, func(t *testing.T, c *http.Client) {
+		res, err := c.Get(s.URL + "/svc/talk/events?n=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if _, err := io.ReadAll(res.Body); err == nil {
+			t.Error("the answer looks complete")
+		}
+		testkit.Eventually(t, "it is in the log", func() bool {
+			id := "call_id=" + res.Header.Get(headers.CallID)
+			return strings.Contains(log.String(), id+` reason=INTERNAL error="internal error" cause="what it was"`)
+		})
 	})
 }

@@ -3,6 +3,7 @@ package exchange_test
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/exchange"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
@@ -85,6 +87,8 @@ type options struct {
 	idle   time.Duration // of the service
 	follow func(ctx context.Context, service string, end func(why error)) (leave func())
 	down   context.Context
+	wrap   func(executor.Executor) executor.Executor
+	log    *slog.Logger
 }
 
 // wasm returns the module of the service talk. It is built once.
@@ -107,7 +111,7 @@ func newSite(t *testing.T, o options) *site {
 	}
 	s := &site{}
 	s.server = ruedotest.Front(t, module, ruedotest.FrontOptions{
-		Port: o.port, Routes: o.routes, Passes: o.passes, MaxOpen: o.open, Idle: o.idle, Follow: o.follow, Down: o.down, Observe: s.observe, Runner: shared,
+		Port: o.port, Routes: o.routes, Passes: o.passes, MaxOpen: o.open, Idle: o.idle, Follow: o.follow, Down: o.down, Observe: s.observe, Wrap: o.wrap, Logger: o.log, Runner: shared,
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

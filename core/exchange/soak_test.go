@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -69,7 +70,8 @@ func TestSoak(t *testing.T) {
 type soaker struct {
 	t    *testing.T
 	c    *ruedotest.Cluster
-	peer string // says hello to services
+	log  *slog.Logger // of what no stream can cause, above all of what INTERNAL was
+	peer string       // says hello to services
 	seed uint64
 
 	clients []pair // one for each of those who open streams
@@ -83,7 +85,8 @@ type soaker struct {
 type pair struct{ h1, h2 *http.Client }
 
 func newSoaker(t *testing.T) *soaker {
-	s := &soaker{t: t, c: ruedotest.New(t, ruedotest.Options{Runners: -1}), seed: rand.Uint64(), seen: make(map[string]int)}
+	s := &soaker{t: t, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})), seed: rand.Uint64(), seen: make(map[string]int)}
+	s.c = ruedotest.New(t, ruedotest.Options{Runners: -1, Logger: s.log})
 	for range soakers {
 		s.clients = append(s.clients, pair{client(t, false), client(t, true)})
 	}
@@ -115,7 +118,7 @@ func newSoaker(t *testing.T) *soaker {
 func (s *soaker) attach(name string, drain time.Duration) (_ *runner.Runner, stop func()) {
 	r, err := runner.New(s.t.Context(), runner.Config{
 		Name: name, Cluster: "test", Cores: []string{s.c.URL}, CacheDir: cache(), Compiler: compiler, Version: "test",
-		Streams: soakRoom, ServiceLogBytes: 16 << 10, DrainTimeout: drain,
+		Streams: soakRoom, ServiceLogBytes: 16 << 10, DrainTimeout: drain, Logger: s.log,
 	})
 	if err != nil {
 		s.t.Fatal(err)

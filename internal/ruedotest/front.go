@@ -2,6 +2,7 @@ package ruedotest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -40,6 +41,8 @@ type FrontOptions struct {
 	Observe func(of *catalog.Entry, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo)
 	// Wrap wraps what executes calls; nil leaves it unchanged.
 	Wrap func(executor.Executor) executor.Executor
+	// Logger of the front; nil discards.
+	Logger *slog.Logger
 	// Runner executes calls; see [FrontRunner]. Nil: one of the test, without a compiler of
 	// its own.
 	Runner *runner.Runner
@@ -99,7 +102,7 @@ func Front(t testing.TB, wasm []byte, o FrontOptions) *port.Server {
 	p := port.New(o.Port)
 	exchange.Mount(p, exchange.Config{
 		Invoker: invoke.New(invoke.Config{Catalog: src.Catalog, Observe: o.Observe}), Routes: o.Routes, Passes: o.Passes, MaxOpen: o.MaxOpen, Follow: o.Follow, Down: o.Down,
-		Fresh: func(h http.Handler) http.Handler { return h }, Logger: slog.New(slog.DiscardHandler),
+		Fresh: func(h http.Handler) http.Handler { return h }, Logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 	})
 	return p
 }

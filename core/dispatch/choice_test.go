@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/labels"
 )
@@ -61,6 +62,24 @@ func TestChoosingAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { choose() }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
+	}
+}
+
+// Services with the same live plan share its turns and its limit, however many other plans
+// come and go.
+func TestALivePlanKeepsItsRotation(t *testing.T) {
+	d := New(Config{StartWait: -1})
+	t.Cleanup(d.Close)
+	d.SetPlans([]*runnerv1.PrepareRequest{{Id: "live"}})
+	live, gone := d.Plan("live", nil), d.Plan("gone", nil)
+	for i := range maxRotations {
+		d.Plan(fmt.Sprint(i), nil)
+	}
+	if d.Plan("live", nil) != live {
+		t.Error("a plan that is live has two rotations")
+	}
+	if d.Plan("gone", nil) == gone {
+		t.Error("the rotation of a plan that is not live is retained")
 	}
 }
 

@@ -173,12 +173,11 @@ func WithIdempotent(ctx context.Context) context.Context {
 }
 
 // Execute sends the call to the runner whose turn it is. Its plan has no placement, or was
-// passed to [Dispatcher.Plan]. It fails with
-// NO_RUNNER if none that may execute the plan is ready, after a wait if the core
-// has just started. It fails with QUEUE_FULL if the plan's share of calls is in flight, which is
-// three quarters of what its runners accept, and with QUEUE_TIMEOUT if its turn
-// does not come within the time that the request has for that, or would not by
-// an estimate. A call of kind http is refused for its share only by runners.
+// passed to [Dispatcher.Plan]. It fails with NO_RUNNER if none that may execute the plan is
+// ready, after a wait if the core has just started. It fails with QUEUE_FULL if the plan's
+// share of calls is in flight, which is three quarters of what its runners accept, and with
+// QUEUE_TIMEOUT if its turn does not come within the time that the request has for that, or
+// would not by an estimate. A call of kind http is refused for its share only by runners.
 func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 	return d.rotation(req.Plan, nil).Execute(ctx, req)
 }

@@ -58,8 +58,7 @@ type rotation struct {
 	candidates atomic.Pointer[candidates]
 }
 
-// maxRotations bounds the rotations that are retained for plans that are no
-// longer called.
+// maxRotations bounds the rotations that are retained for plans that are not live.
 const maxRotations = 1 << 14
 
 // Add adds a runner. Call remove to remove it again, which stops its
@@ -163,8 +162,14 @@ func (d *Dispatcher) rotation(plan string, placement *labels.Selector) *rotation
 		return r.(*rotation)
 	}
 	n := d.started.Add(1)
-	if n%maxRotations == 0 {
-		d.rotations.Clear() // they come back with the next call
+	if n%maxRotations == 0 { // those of plans that are not live come back with the next call
+		d.mu.Lock()
+		for id := range d.rotations.Range {
+			if d.plans[id.(string)] == nil {
+				d.rotations.Delete(id)
+			}
+		}
+		d.mu.Unlock()
 	}
 	if d.anyPlacement {
 		placement = nil

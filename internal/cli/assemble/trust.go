@@ -2,10 +2,9 @@ package assemble
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/ruedo-dev/ruedo/core"
 	"github.com/ruedo-dev/ruedo/core/door"
@@ -15,8 +14,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/pki"
 	"github.com/ruedo-dev/ruedo/internal/seal"
 	"github.com/ruedo-dev/ruedo/internal/socket"
-	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/internal/token"
+	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // Values of auth.mode and of tls.mode.
@@ -35,14 +34,13 @@ func (a *Assembler) login(fresh bool) (core.Login, error) {
 		l.New, l.Strict = mode == on, true
 	}
 	if file := a.Settings.Auth.AdminTokenFile; file != "" {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return l, fault.Wrap(err, fault.ConfigInvalid, "auth.admin_token_file %s cannot be read: %s", file, text.Cause(err))
+		var err error
+		if l.AdminToken, err = client.TokenFile(file)(context.Background()); err == nil {
+			_, err = token.Parse(token.Bearer, l.AdminToken)
 		}
-		l.AdminToken = strings.TrimSpace(string(data))
-		if _, err := token.Parse(token.Bearer, l.AdminToken); err != nil {
-			return l, fault.Wrap(err, fault.ConfigInvalid, "auth.admin_token_file %s has no token that is valid: %s", file, err).
-				WithFix("ruedo create token --offline > %s", file)
+		if err != nil {
+			return l, fault.Wrap(err, fault.ConfigInvalid, "auth.admin_token_file %s has no token that is good: %s", file, err).
+				WithFix("ruedo create token --offline > %[1]s && chmod 600 %[1]s", file)
 		}
 	}
 	return l, nil

@@ -103,7 +103,7 @@ type Auth struct {
 	Mode           string        `key:"mode" default:"auto" enum:"auto,on,off" help:"Whether callers have to log in: on or off, refused if the cluster has it otherwise; auto takes what the cluster has. ruedo server makes a new cluster with logins unless this is off, ruedo dev without unless this is on. It is a property of the cluster: logins can be required later, and never be turned off."`
 	Session        time.Duration `key:"session" default:"24h" check:"session" help:"How long a login lasts, 1m to 720h."`
 	MaxStale       time.Duration `key:"max_stale" default:"24h" check:"period" help:"How long a core that does not reach the store goes on to believe what it knows of users and tokens, 1s to 8760h. After that it answers STALE_ACCESS, except on its socket."`
-	AdminTokenFile string        `key:"admin_token_file" help:"File with a token of ruedo create token --offline, for installations without anybody at the machine: it has the role admin as long as no user has."`
+	AdminTokenFile string        `key:"admin_token_file" help:"File with a token of ruedo create token --offline, for installations without anybody at the machine: it has the role admin as long as no user has. Refused if others can read it."`
 }
 
 // Seal is about the key that opens the secrets of a cluster.

@@ -123,7 +123,9 @@ func TestEveryRequestIsCountedByProcedureAndOutcome(t *testing.T) {
 		{"a name with slashes", func() { raw("POST", "/call/a/b", "{}") }, []string{"call SERVICE_NOT_FOUND"}},
 		{"another method", func() { raw("PUT", "/call/echo", "{}") }, []string{"call UNIMPLEMENTED"}},
 		{"an unknown procedure", func() { raw("POST", "/ruedo.v1.ServiceService/Nothing", "{}") }, []string{"other UNIMPLEMENTED"}},
+		{"an unknown procedure by GET", func() { raw("GET", "/ruedo.v1.ServiceService/Nothing?connect=v1&encoding=json&message=%7B%7D", "") }, []string{"other UNIMPLEMENTED"}},
 		{"an unknown path", func() { raw("GET", "/x/y", "") }, []string{"other NOT_FOUND"}},
+		{"an unknown path by PUT", func() { raw("PUT", "/x/y", "") }, []string{"other NOT_FOUND"}},
 		{"health, which is not of the API", func() { raw("POST", "/grpc.health.v1.Health/Check", "{}") }, []string{"Health/Check ok"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -112,7 +112,7 @@ func (x *exchange) count(outcome fault.Reason) {
 // NotFound answers a request for a path that nobody serves, and counts it. A client of an
 // RPC gets what net/http says, from which it knows that there is no such procedure.
 func NotFound(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	if r.Method == http.MethodPost || r.URL.Query().Get("connect") == "v1" {
 		http.NotFound(w, r)
 		return
 	}

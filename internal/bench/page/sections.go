@@ -93,7 +93,7 @@ those who play them here take the same processors: *hello* are as many requests 
 	{"A request to a service of kind http",
 		`The same http.Handler behind two hops, each a process. *net/http* is httputil.ReverseProxy in front of the handler; *Ruedo* is a core in front of a
 runner that serves it as a module, and every request begins with clean memory; *workerd*, if it was installed, is the same proxy in front of a handler in
-JavaScript, whose requests share their memory. *get* and *json* are plain requests, *connect* and *grpc* are unary calls. Three messages answer
+JavaScript, whose requests share their memory. (Spin is not on npm, so it is not measured.) *get* and *json* are plain requests, *connect* and *grpc* are unary calls. Three messages answer
 *stream* (Connect), and *paced* is the same with a millisecond between them, so that the answer really streams. *bidi* is a message and its answer on an
 open stream of gRPC. gRPC takes HTTP/2, the others HTTP/1.1. CPU is the time of both processes together. The targets with 16 connections: a p50 of at
 most 1.5 times that of net/http for *get* and 2 for *connect*, and 1.5 for the first byte of *paced*.`, "exchange",
